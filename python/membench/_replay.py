@@ -108,7 +108,7 @@ class Generator:
         wait: Way in which they waited: `sleep`, `hybrid` or `spin`.
         busiest_share: CPU time of the busiest of them without that in which it only watched the
             clock, of the run's time.
-        preemptions: Number of times that they lost their CPU to another thread.
+        preemptions: Number of times that they were preempted.
         stolen_s: Time that a hypervisor took from this machine's CPUs during the run, s.
     """
 
@@ -284,8 +284,8 @@ class ReplayResult(Shown):
         sent: Requests handed to the kernel.
         answered: Requests answered.
         suppressed: Requests sent that expect no answer (`noreply`, quiet commands).
-        errors: Requests that failed: unanswered, not sent, or ended in an error that the recording
-            does not have.
+        errors: Failures: requests unanswered or not sent (unless the run was stopped), `new_errors`
+            and `unexpected`.
         new_errors: Operations that ended in an error that the recording does not have.
         unexpected: Answers that match no request.
         reconnects: Connections opened again after the target closed them.
@@ -303,7 +303,8 @@ class ReplayResult(Shown):
         timing_held: True if all that was due was sent and the 99th percentile of the lag is at
             most 100 µs, or 5 % of the median response time if that is more.
         stopped: True if the run was stopped before its end, up to which the figures then are.
-        duration_s: Start of the schedule to the last answer, s.
+        duration_s: Start of the schedule to the end of the last sending thread, the wait for
+            answers included, s.
         target: The server replayed against.
         server: The target's own counters; None if it does not tell, or no longer answered.
         warm: Items stored beforehand; None unless asked for.
@@ -536,8 +537,9 @@ def replay(  # noqa: PLR0913 - options are keywords
             "leave out the checks, or record without a sample",
         )
     place = local_port(target) if isinstance(target, str) else None
-    beside = BesideReplay(_one(target), place) if observe else None
     host = read_host([(place, process_at(place))] if place is not None else [])
+    # Nothing that may raise stands between this and the `with` block that ends it.
+    beside = BesideReplay(_one(target), place) if observe else None
     with beside or nullcontext():
         report = _native.replay(
             recording,
@@ -547,6 +549,7 @@ def replay(  # noqa: PLR0913 - options are keywords
             None if on_interval is None else _progress_of(on_interval),
         )
     result = from_json(ReplayResult, report)
+    observed = beside.since(result.duration_s) if beside is not None else ()
     measured = tuple(threshold.check(result) for threshold in thresholds)
     return replace(
         result,
@@ -557,8 +560,8 @@ def replay(  # noqa: PLR0913 - options are keywords
         seed=seed,
         shard=shard,
         host=host,
-        observed=beside.since(result.duration_s) if beside is not None else (),
-        observation=beside.result() if beside is not None else None,
+        observed=observed,
+        observation=beside.result(observed) if beside is not None else None,
     )
 
 

@@ -125,7 +125,7 @@ def test_answers_that_are_lost_are_told_from_a_slow_server(server: Memcached) ->
     assert one.retransmits == told
     assert interval.host.tcp["RetransSegs"] >= told
     (verdict,) = [one for one in interval.verdicts if one.rule == "retransmits"]
-    assert verdict.evidence["resent"] == told
+    assert verdict.evidence["retransmits"] == told
     # A retransmission comes after 200 ms and more, of which the server's requests know nothing.
     assert account.whole_ns < elapsed_ns / 2
 

@@ -123,4 +123,29 @@ def test_intervals_sum_to_one_that_covers_all() -> None:
     assert found.cpu_share == 0.25
     assert found.tcp_events == TcpEvents(6, 0, 2)
     # The causes are judged anew, from all of it.
-    assert [one.rule for one in found.verdicts] == ["steal"]
+    assert [one.rule for one in found.verdicts] == ["steal", "retransmits"]
+
+
+def test_an_account_is_kept_if_the_last_interval_has_none() -> None:
+    total = Total()
+    total.add(FULL)
+    total.add(replace(FULL, account=None, slow_requests=None, tier=0))
+    found = total.finish()
+    assert found is not None
+    assert found.account is not None
+    assert FULL.account is not None
+    assert found.account.requests == FULL.account.requests
+    assert found.slow_requests == FULL.slow_requests
+
+
+def test_overflows_of_accept_queues_are_a_cause_of_the_whole() -> None:
+    total = Total()
+    counted = Host(0.0, None, 0, {}, {"ListenOverflows": 2}, 3)
+    total.add(replace(FULL, host=counted))
+    total.add(replace(FULL, host=counted))
+    found = total.finish()
+    assert found is not None
+    assert (found.host.tcp, found.host.reclaims) == ({"ListenOverflows": 4}, 6)
+    (verdict,) = [one for one in found.verdicts if one.rule == "accept-queue"]
+    assert verdict.evidence == {"overflows": 4.0}
+    assert "was full 4 times →" in verdict.text

@@ -5,8 +5,11 @@ from __future__ import annotations
 import socket
 import struct
 
+import pytest
+
 from membench import Host, ObservedServer, TcpEvents, TcpHealth
-from membench._observe.diagnosis import parse_socket
+from membench._observe import tcp
+from membench._observe.diagnosis import Diagnosed, _answers, parse_socket
 from membench._observe.tcp import parse_tcp_counters
 from membench._observe.verdicts import judge_tcp
 
@@ -67,22 +70,71 @@ def test_addresses_of_ipv6_are_written_as_people_know_them() -> None:
         assert parse_socket(message(socket.AF_INET6, 1, address, b"")).peer == peer
 
 
+@pytest.mark.parametrize(("told", "sent"), [(10, 88), (20, 88), (87, 88), (88, 87), (88, 20)])
+def test_a_message_that_is_cut_off_is_an_error_of_the_system(told: int, sent: int) -> None:
+    message = struct.pack("=IHHII", told, 20, 0, 1, 0) + bytes(72)
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with here, there:
+        there.send(message[:sent])
+        with pytest.raises(OSError, match="cut off"):
+            list(_answers(here))
+
+
+def test_an_error_that_is_cut_off_is_one_too() -> None:
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with here, there:
+        there.send(struct.pack("=IHHII", 18, 2, 0, 1, 0) + bytes(2))
+        with pytest.raises(OSError, match="cut off"):
+            list(_answers(here))
+        there.send(struct.pack("=IHHIIi", 20, 2, 0, 1, 0, -2))
+        with pytest.raises(FileNotFoundError):
+            list(_answers(here))
+
+
+def test_a_connection_that_a_cut_off_look_missed_adds_no_segments_of_earlier_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks: list[list[Diagnosed]] = []
+    monkeypatch.setattr(tcp, "_MOST", 2)
+    monkeypatch.setattr(tcp, "diagnose", lambda _: looks.pop(0))
+
+    def connection(peer: str, retransmits: int) -> Diagnosed:
+        return Diagnosed(False, peer, 0, 0, retransmits=retransmits)
+
+    def growth() -> int:
+        found = watch.take()
+        assert found is not None
+        return found.retransmits
+
+    a, b, c, d = (connection(peer, 5) for peer in "abcd")
+    looks += [[a, b, c], [connection("a", 7), c], [connection("a", 7), d]]
+    watch = tcp.TcpWatch(11211)
+    # After a look at a and b, c may be old; after one at all, d is new.
+    assert growth() == 2
+    assert growth() == 5
+
+
 def host(**counters: int) -> Host:
     """Return a host with some of TCP's counters."""
     return Host(0.0, None, 0, {}, counters)
 
 
-def rules(host: Host, events: TcpEvents | None, requests: int) -> list[str]:
+def rules(host: Host, events: TcpEvents | None, requests: int | None) -> list[str]:
     """Return the rules that hold for a server."""
     server = ObservedServer(11211, 812, (), {}, HEALTH)
     return [one.rule for one in judge_tcp([server], host, events, requests)]
 
 
-def test_segments_that_are_sent_again_are_a_cause_if_there_are_many() -> None:
+def test_segments_that_are_retransmitted_are_a_cause_if_there_are_many() -> None:
     assert rules(host(), TcpEvents(12, 0, 0), 12_000) == ["retransmits"]
     assert rules(host(), TcpEvents(12, 0, 0), 12_001) == []
     assert rules(host(), TcpEvents(3, 0, 0), 0) == ["retransmits"]
     assert rules(host(), TcpEvents(2, 0, 0), 0) == []
+    # The number of requests may be unknown.
+    assert rules(host(), TcpEvents(3, 0, 0), None) == ["retransmits"]
+    assert rules(host(), TcpEvents(2, 0, 0), None) == []
+    (verdict,) = judge_tcp([], host(), TcpEvents(3, 0, 0), None)
+    assert "3 segments were retransmitted → packets are lost" in verdict.text
     # Without events, those of the connections that are open count.
     assert rules(host(), None, 100) == ["retransmits"]
 

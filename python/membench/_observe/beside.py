@@ -34,7 +34,8 @@ class ObservedBeside:
 
     Attributes:
         intervals: Intervals that were handed on.
-        lost: Intervals that were not, because the recording lagged behind.
+        lost: Intervals that were not kept: the recording lagged behind, or the replay took longer
+            than an hour.
         requests: Requests in the account; None if none were observed.
         left_out: Requests that the account should hold, and does not.
         cost_ns_per_request: Time that the kernel's programs took for each request, ns; None without

@@ -18,6 +18,8 @@ _FLAGS = 0x1 | 0x300
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 # Of `struct nlmsghdr`: length, kind, flags, sequence, port.
 _HEADER = struct.Struct("=IHHII")
+# Of `struct nlmsgerr`: the error.
+_ERROR = struct.Struct("=i")
 # Of `struct inet_diag_req_v2`: family, protocol, extensions, padding, states, a socket's id.
 _REQUEST = struct.Struct("=BBBBI48s")
 # Of `struct inet_diag_msg` up to the addresses: family, state, timer, retransmits, ports.
@@ -50,7 +52,7 @@ class Diagnosed:
         sending: Bytes that are not acknowledged; of a listening socket, the most that may wait.
         round_trip_us: Smoothed round-trip time, µs; 0 before there is a measurement.
         window: Congestion window, segments.
-        retransmits: Segments sent again since the connection began.
+        retransmits: Segments retransmitted since the connection began.
     """
 
     is_listening: bool
@@ -103,11 +105,12 @@ def _answers(connection: socket.socket) -> Iterator[Diagnosed]:
             length, kind, *_ = _HEADER.unpack_from(data, at)
             if kind == _NLMSG_DONE:
                 return
-            if kind == _NLMSG_ERROR:
-                (error,) = struct.unpack_from("=i", data, at + _HEADER.size)
-                raise OSError(-error, "the kernel refuses a diagnosis of its sockets")
-            if length < _HEADER.size:
+            least = _ERROR.size if kind == _NLMSG_ERROR else _ATTRIBUTES_AT
+            if min(length, len(data) - at) < _HEADER.size + least:
                 raise OSError("a message of the kernel's socket diagnosis is cut off")
+            if kind == _NLMSG_ERROR:
+                (error,) = _ERROR.unpack_from(data, at + _HEADER.size)
+                raise OSError(-error, "the kernel refuses a diagnosis of its sockets")
             yield parse_socket(data[at + _HEADER.size : at + length])
             at += (length + 3) & ~3
 

@@ -1,4 +1,4 @@
-"""/proc and control groups → steal, and time for which servers were held back by their quota."""
+"""/proc and control groups → steal, and time for which servers were throttled by their quota."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class HostCounters:
     Attributes:
         steal: Time that the hypervisor gave to others, in ticks.
         all_times: Time of all CPUs, in ticks.
-        throttled: Time for which each control group was held back, ns, and the periods.
+        throttled: Time for which each control group was throttled, ns, and the periods.
         pressure_us: Time in which some task waited, by resource, µs.
         tcp: Counters of TCP, by their names.
         reclaims: Times at which a task freed memory itself; None if the kernel does not tell.
@@ -101,7 +101,7 @@ def parse_throttled(text: str) -> tuple[int, int] | None:
 
 
 def parse_reclaims(text: str) -> int | None:
-    """Read how often tasks freed memory themselves from /proc/vmstat, over all zones."""
+    """Read the number of direct reclaims from /proc/vmstat, over all zones."""
     pairs = (line.partition(" ") for line in text.splitlines())
     numbers = [whole_number(value) for name, _, value in pairs if name.startswith("allocstall")]
     return sum(number or 0 for number in numbers) if numbers else None

@@ -52,7 +52,7 @@ _WITHOUT_REQUESTS = Missing(
     "`--requests` (CAP_BPF, CAP_PERFMON)",
 )
 _WITHOUT_EVENTS = Missing(
-    "segments sent again and resets by server",
+    "segments retransmitted and resets by server",
     "`--events` (CAP_BPF, CAP_PERFMON)",
 )
 _WITHOUT_COST = Missing("what the programs cost", "CAP_SYS_ADMIN")
@@ -292,9 +292,12 @@ class Observation(Running):
 
 def _judged(interval: ObserveInterval) -> ObserveInterval:
     """Add the verdicts about TCP."""
-    counters = (server.counters for server in interval.servers)
-    known = sum(one.get(name, 0) for one in counters for name in _COMMANDS)
-    requests = known if interval.account is None else interval.account.requests
+    if interval.account is not None:
+        requests: int | None = interval.account.requests
+    else:
+        counters = [server.counters for server in interval.servers]
+        told = [one[name] for one in counters for name in _COMMANDS if name in one]
+        requests = sum(told) if told else None
     found = judge_tcp(interval.servers, interval.host, interval.tcp_events, requests)
     return replace(interval, verdicts=(*interval.verdicts, *found))
 

@@ -42,10 +42,10 @@ COUNTERS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "membench_server_counter": (("port", "counter"), "Growth of the server's own counters."),
     "membench_thread_cpu_seconds": (("port", "role"), "Time that the server's threads ran."),
     "membench_thread_wait_seconds": (("port", "role"), "Time that they waited for a CPU."),
-    "membench_throttled_seconds": ((), "Time for which the servers' CPU quota held them back."),
+    "membench_throttled_seconds": ((), "Time for which the servers' CPU quota throttled them."),
     "membench_command_requests": (("command",), "Requests by class of command."),
     "membench_command_seconds": (("command",), "Time of these requests."),
-    "membench_tcp_events": (("event",), "Segments sent again and resets at the servers' ports."),
+    "membench_tcp_events": (("event",), "Segments retransmitted and resets at the servers' ports."),
     "membench_tcp_counter": (("counter",), "Growth of the kernel's counters of TCP."),
 }
 # Figures of the last interval.

@@ -141,7 +141,7 @@ class ConnectionRequests:
         answer_bytes: Bytes of their answers' first sends.
         round_trip_ns: Smoothed round-trip time at the last answer, as TCP measures it, ns; 0 before
             it has a measurement.
-        retransmits: Segments that the server sent again since the connection began.
+        retransmits: Segments that the server retransmitted since the connection began.
     """
 
     client: str
@@ -181,9 +181,9 @@ class TcpEvents:
     """Rare events of TCP at the servers' ports.
 
     Attributes:
-        retransmits: Segments that the servers sent again.
-        resets_sent: BusyConnections that the servers reset.
-        resets_received: BusyConnections that their clients reset.
+        retransmits: Segments that the servers retransmitted.
+        resets_sent: Connections that the servers reset.
+        resets_received: Connections that their clients reset.
     """
 
     retransmits: int
@@ -293,15 +293,15 @@ class Host:
 
     Attributes:
         steal: Share of the CPUs' time that the hypervisor gave to others, 0…1.
-        throttled_ns: Time for which the servers' control groups were held back by their own CPU
+        throttled_ns: Time for which the servers' control groups were throttled by their own CPU
             quota, ns: of those that had a server at both ends; None if none that can be read had.
         periods_throttled: Periods of the quota that ended so.
         pressure: Share of the time in which some task waited for `cpu`, `memory` or `io`, 0…1;
             empty if the kernel does not tell (PSI).
         tcp: Growth of the kernel's counters of TCP, by their names in `nstat`, in the network
             namespace of this process: of all sockets.
-        reclaims: Times at which a task had to free memory itself before it got some; None if the
-            kernel does not tell.
+        reclaims: Direct reclaims: times at which a task had to free memory before it got some; None
+            if the kernel does not tell.
     """
 
     steal: float
@@ -349,11 +349,11 @@ class TcpHealth:
         round_trip_p99_ns: The shortest that 99 % of them do not exceed, ns.
         round_trip_max_ns: The longest, ns.
         least_window: The smallest congestion window, segments; None without a connection.
-        retransmits: Segments that the server sent again in the interval, on connections that are
+        retransmits: Segments that the server retransmitted in the interval, on connections that are
             still open.
         unread_bytes: Bytes that wait until memcached reads them.
         unacknowledged_bytes: Bytes of answers that no client has acknowledged.
-        accept_queue: BusyConnections that wait until memcached accepts them.
+        accept_queue: Connections that wait until memcached accepts them.
         accept_limit: The most that may wait.
     """
 

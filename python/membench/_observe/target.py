@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 
 from membench._hint import Hint
 from membench._observe.beside import KEPT, SLOWER_THAN_S, Companion, ObservedBeside
@@ -67,6 +69,11 @@ class BesideReplay(Running):
         begun_s = (self._ended_ns - self._began_ns) / 1e9 - duration_s
         return tuple(one for one in self.intervals if one.elapsed_s > begun_s)
 
-    def result(self) -> ObservedBeside:
-        """Return what was observed, once that has ended."""
-        return self._companion.result()
+    def result(self, kept: Sequence[ObserveInterval]) -> ObservedBeside:
+        """Return the tally of the intervals that are kept, once the observation has ended."""
+        return replace(
+            self._companion.result(),
+            intervals=len(kept),
+            requests=sum(one.account.requests for one in kept if one.account is not None),
+            left_out=sum(one.misses.lost for one in kept if one.misses is not None),
+        )

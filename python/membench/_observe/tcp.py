@@ -38,10 +38,12 @@ class TcpWatch:
         """Look at the connections for the first time."""
         self._port = port
         self._retransmits: dict[str, int] = {}
+        # True if the last look was at every connection, so that any other is a new one.
+        self._is_whole = False
         self.take()
 
     def take(self) -> TcpHealth | None:
-        """Return how the connections are now, and what was sent again since the last call.
+        """Return the state of the connections, and what they retransmitted since the last call.
 
         None without the kernel's socket diagnosis.
         """
@@ -52,8 +54,9 @@ class TcpWatch:
         connections = [one for one in sockets if not one.is_listening]
         listening = (one for one in sockets if one.is_listening)
         fullest = max(listening, key=lambda one: one.received, default=None)
-        before = self._retransmits
+        before, were_all = self._retransmits, self._is_whole
         looked_at = connections[:_MOST]
+        self._is_whole = len(looked_at) == len(connections)
         self._retransmits = {one.peer: one.retransmits for one in looked_at}
         round_trips = sorted(one.round_trip_us for one in looked_at if one.round_trip_us)
         return TcpHealth(
@@ -62,7 +65,7 @@ class TcpWatch:
             round_trip_p99_ns=_quantile(round_trips, 0.99) * 1000,
             round_trip_max_ns=_quantile(round_trips, 1.0) * 1000,
             least_window=min((one.window for one in looked_at), default=None),
-            retransmits=sum(_growth(looked_at, before)),
+            retransmits=sum(_growth(looked_at, before, are_others_new=were_all)),
             unread_bytes=sum(one.received for one in connections),
             unacknowledged_bytes=sum(one.sending for one in connections),
             accept_queue=fullest.received if fullest is not None else 0,
@@ -70,8 +73,13 @@ class TcpWatch:
         )
 
 
-def _growth(connections: Sequence[Diagnosed], before: Mapping[str, int]) -> Iterator[int]:
+def _growth(
+    connections: Sequence[Diagnosed], before: Mapping[str, int], *, are_others_new: bool
+) -> Iterator[int]:
     for one in connections:
+        if one.peer not in before and not are_others_new:
+            # It may have retransmitted long before this interval.
+            continue
         known = before.get(one.peer, 0)
         # Less than before is another connection from the same port.
         yield one.retransmits - known if one.retransmits >= known else one.retransmits

@@ -20,7 +20,7 @@ from membench._observe.results import (
     TcpEvents,
     Worker,
 )
-from membench._observe.verdicts import judge
+from membench._observe.verdicts import judge, judge_tcp
 
 # Tasks that are kept apart, and slow requests.
 _MOST_CULPRITS = 1000
@@ -31,7 +31,10 @@ _GROWING = ("cpu_ns", "waited_ns", "sleeps", "preemptions", "minor_faults", "maj
 
 
 class Total:
-    """Sums of intervals. Memory does not grow with their number.
+    """Sums of intervals.
+
+    Memory does not grow with their number, but with that of the threads of servers that are started
+    again. Tasks and slow requests are kept up to a limit.
 
     Quantiles cannot be summed: those of the account are means over the intervals, weighted by their
     requests. The longest time is that of all.
@@ -55,6 +58,8 @@ class Total:
         self._hosts: list[float] = [0.0, 0.0]
         self._throttled: int | None = None
         self._periods = 0
+        self._host_tcp: Counter[str] = Counter()
+        self._reclaims: int | None = None
         self._pressure: Counter[str] = Counter()
         self._spent_ns: float | None = None
         self._quantiles: dict[str, Counter[str]] = {}
@@ -72,7 +77,8 @@ class Total:
             self._parts.update(account.parts_ns)
             self._add_quantiles(account)
         for name in ("waited_ns", "waited_briefly_ns", "waited_for_unknown_ns", "slow_requests"):
-            self._waits[name] += getattr(interval, name) or 0
+            if (amount := getattr(interval, name)) is not None:
+                self._waits[name] += amount
         self._waits["slow_unread"] += interval.slow_unread
         if interval.tcp_events is not None:
             self._tcp = self._tcp or Counter()
@@ -136,6 +142,9 @@ class Total:
         if host.throttled_ns is not None:
             self._throttled = (self._throttled or 0) + host.throttled_ns
         self._periods += host.periods_throttled
+        self._host_tcp.update(host.tcp)
+        if host.reclaims is not None:
+            self._reclaims = (self._reclaims or 0) + host.reclaims
         for name, share in host.pressure.items():
             self._pressure[name] += share * length_s  # type: ignore[assignment]  # times, s
 
@@ -161,7 +170,7 @@ class Total:
             tcp_events=self._tcp_events(),
             stepped_down=None,
         )
-        if last.account is None:
+        if not self._parts and last.account is None:
             return whole
         counted = self._counted(whole)
         processes = {worker.process for worker in counted.workers}
@@ -169,7 +178,10 @@ class Total:
         return replace(
             whole,
             account=counted.account,
-            verdicts=judge(counted, host, frozenset(processes)),
+            verdicts=(
+                *judge(counted, host, frozenset(processes)),
+                *judge_tcp(servers, host, whole.tcp_events, self._requests),
+            ),
             culprits=counted.culprits,
             waited_ns=counted.waited_ns,
             waited_briefly_ns=counted.waited_briefly_ns,
@@ -206,7 +218,7 @@ class Total:
             connections=None,
             tcp_events=self._tcp_events() or TcpEvents(0, 0, 0),
             slow=whole.slow,
-            slow_requests=None if whole.slow_requests is None else self._waits["slow_requests"],
+            slow_requests=self._waits.get("slow_requests"),
             slow_unread=self._waits["slow_unread"],
             misses=RequestMisses(**{name: self._misses[name] for name in _MISSES}),
             cost_ns_per_request=cost,
@@ -234,6 +246,8 @@ class Total:
                 name: waited / length_s if length_s else 0.0
                 for name, waited in self._pressure.items()
             },
+            tcp=dict(self._host_tcp),
+            reclaims=self._reclaims,
         )
 
     def _servers(self) -> list[ObservedServer]:

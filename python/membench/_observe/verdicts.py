@@ -28,10 +28,10 @@ _STOLEN = 0.02
 _MOST = 0.5
 # A worker with this multiple of the mean of all has too many of the requests.
 _UNEVEN = 1.5
-# Segments sent again from which lost packets are worth a word: so many, and so many per request. A
-# client that is slow to acknowledge has TCP probe with one.
-_LEAST_RESENT = 3
-_RESENT = 0.001
+# Retransmitted segments from which lost packets are worth a word: so many, and so many per request.
+# A client that is slow to acknowledge has TCP probe with one.
+_LEAST_RETRANSMITS = 3
+_RETRANSMITS = 0.001
 
 
 def judge(
@@ -57,7 +57,7 @@ def judge(
 
 
 def judge_tcp(
-    servers: Sequence[ObservedServer], host: Host, events: TcpEvents | None, requests: int
+    servers: Sequence[ObservedServer], host: Host, events: TcpEvents | None, requests: int | None
 ) -> Iterator[Verdict]:
     """Yield what TCP makes clients wait for, which is in no request's time at the server.
 
@@ -65,31 +65,36 @@ def judge_tcp(
         servers: The servers.
         host: The machine's part.
         events: Rare events of TCP; None if they were not counted.
-        requests: Requests that the servers answered.
+        requests: Requests that the servers answered; None if that is not known, so that the number
+            of segments alone decides.
     """
     health = [server.tcp for server in servers if server.tcp is not None]
     overflows = host.tcp.get("ListenOverflows", 0)
     if overflows:
-        fullest = max(health, key=lambda one: one.accept_queue, default=None)
-        waiting = fullest.accept_queue if fullest is not None else 0
-        limit = fullest.accept_limit if fullest is not None else 0
-        evidence = {
-            "overflows": float(overflows),
-            "waiting": float(waiting),
-            "limit": float(limit),
-        }
+        evidence = {"overflows": float(overflows)}
+        now = ""
+        if health:
+            fullest = max(health, key=lambda one: one.accept_queue)
+            waiting, limit = fullest.accept_queue, fullest.accept_limit
+            evidence |= {"waiting": float(waiting), "limit": float(limit)}
+            now = f" (now {waiting:,} of {limit:,} wait here)"
         text = (
-            f"an accept queue was full {overflows:,} times (now {waiting:,} of {limit:,} wait here)"
+            f"an accept queue was full {overflows:,} times{now}"
             " → clients that connect wait 1 s and more; see `-b` and net.core.somaxconn"
         )
         yield Verdict(text, "accept-queue", evidence)
-    resent = sum(one.retransmits for one in health) if events is None else events.retransmits
-    if resent >= max(_LEAST_RESENT, requests * _RESENT):
+    amount = sum(one.retransmits for one in health) if events is None else events.retransmits
+    if amount >= _LEAST_RETRANSMITS and (requests is None or amount >= requests * _RETRANSMITS):
+        evidence = {"retransmits": float(amount)}
+        among = ""
+        if requests is not None:
+            evidence["requests"] = float(requests)
+            among = f", for {requests:,} requests"
         text = (
-            f"{resent:,} segments were sent again, for {requests:,} requests → packets are lost:"
+            f"{amount:,} segments were retransmitted{among} → packets are lost:"
             " clients wait for TCP's timers, not for memcached"
         )
-        yield Verdict(text, "retransmits", {"resent": float(resent), "requests": float(requests)})
+        yield Verdict(text, "retransmits", evidence)
 
 
 def _quiet(account: Account) -> Verdict:
@@ -131,7 +136,7 @@ def _queue(requests: Counted, host: Host, servers: frozenset[int]) -> Iterator[V
         throttled = evidence["throttled"] = host.throttled_ns / waited
         limits = f"steal {percent(host.steal)}, throttled for {percent(throttled)} of the waits"
     if evidence.get("throttled", 0.0) >= _THROTTLED:
-        text = f"{said}, and the server's CPU quota held it back {host.periods_throttled} times"
+        text = f"{said}, and the server's CPU quota throttled it {host.periods_throttled} times"
         yield Verdict(f"{text} → its own limit", "own-quota", evidence)
         return
     if host.steal >= _STOLEN:
@@ -170,7 +175,7 @@ def _neighbours(
     if own >= idle:
         text = f"{said} → memcached's own threads wait for each other: more threads than CPUs"
         return Verdict(text, "own-threads", evidence)
-    text = f"{said} → the CPU was idle meanwhile: it came out of sleep, or the scheduler held back"
+    text = f"{said} → the CPU was idle meanwhile: it came out of sleep, or the scheduler left it so"
     return Verdict(text, "idle-cpu", evidence)
 
 
