@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 from membench import _arguments as check, _native
+from membench._host import HostFacts
 from membench._metrics import Threshold
 from membench._reads import Reads
 from membench._replay import (
@@ -27,6 +28,7 @@ from membench._replay_options import parse_shard
 from membench._results import build
 from membench._runs import Run, results
 from membench.errors import UsageError
+from membench.report.numbers import duration
 
 _SUMS = (
     *("planned", "sent", "answered", "suppressed", "errors", "new_errors", "unexpected"),
@@ -50,14 +52,19 @@ def merge_runs(runs: Sequence[Run], *, checks: Sequence[str] = ()) -> ReplayResu
 
     Raises:
         UsageError: A file holds no result, a shard is missing or there twice, or the runs differ in
-            profile, pacing or seed.
+            profile, pacing, seed, length, lag that counts as late, or targets.
     """
     thresholds = [Threshold.parse(text) for text in check.texts("checks", checks)]
     all_runs = results("runs", runs)
     _must_be_one_replay(all_runs)
     histograms, durations = _durations(all_runs)
+    # Each observation is of all that the target did, whoever sent it.
+    observing = next((run for run in all_runs if run.observation is not None), all_runs[0])
     changed: dict[str, Any] = {
         "planned_s": max(run.planned_s for run in all_runs),
+        "host": _host(all_runs),
+        "observed": observing.observed,
+        "observation": observing.observation,
         "outcomes": _outcomes([run.outcomes for run in all_runs]),
         "generator": _generator(all_runs),
         "timing_held": all(run.timing_held for run in all_runs),
@@ -105,6 +112,11 @@ def _must_be_one_replay(runs: Sequence[ReplayResult]) -> None:
         "profile": lambda run: run.profile.rpartition("/")[2],
         "pacing": lambda run: run.pacing,
         "seed": lambda run: run.seed,
+        "length": lambda run: f"{run.planned_s:.0f} s",
+        "lag that counts as late": lambda run: duration(run.late_after_ns),
+        "targets": lambda run: "; ".join(
+            f"{share.name} for {', '.join(share.servers)}" for share in run.targets
+        ),
     }
     for what, tell in conditions.items():
         if len(told := {tell(run) for run in runs}) > 1:
@@ -175,15 +187,34 @@ def _generator(runs: Sequence[ReplayResult]) -> Generator:
         wait=runs[0].generator.wait,
         busiest_share=max(run.generator.busiest_share for run in runs),
         preemptions=sum(run.generator.preemptions for run in runs),
-        stolen_s=sum(run.generator.stolen_s for run in runs),
+        stolen_s=_stolen_s(runs),
     )
 
 
+def _stolen_s(runs: Sequence[ReplayResult]) -> float:
+    """Add the time that was stolen from each host; every process of a host tells all of it."""
+    of_host: dict[str | int, float] = {}
+    for number, run in enumerate(runs):
+        host = _host_id(run) or number
+        of_host[host] = max(of_host.get(host, 0.0), run.generator.stolen_s)
+    return sum(of_host.values())
+
+
+def _host(runs: Sequence[ReplayResult]) -> HostFacts | None:
+    """Return the host of the runs; None if they had several, or that is not known."""
+    ids = {_host_id(run) for run in runs}
+    return runs[0].host if len(ids) == 1 and None not in ids else None
+
+
+def _host_id(run: ReplayResult) -> str | None:
+    return run.host.id if run.host is not None else None
+
+
 def _targets(runs: Sequence[ReplayResult]) -> tuple[TargetShare, ...]:
-    planned = [sum(shares) for shares in zip(*(_planned(run) for run in runs), strict=False)]
+    planned = [sum(shares) for shares in zip(*(_planned(run) for run in runs), strict=True)]
     return tuple(
         replace(share, planned=requests)
-        for share, requests in zip(runs[0].targets, planned, strict=False)
+        for share, requests in zip(runs[0].targets, planned, strict=True)
     )
 
 
