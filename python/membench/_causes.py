@@ -32,6 +32,7 @@ _NAMES = {
     "parked": "time set aside",
     "lock": "wait for memcached's lock",
     "page_fault": "wait for memory",
+    "disk": "wait for a disk",
     "stopped": "time stopped",
     "kernel_wait": "wait in the kernel",
     "other_sleep": "other sleep",

@@ -147,8 +147,8 @@ def _servers_differing(
     for one, other in zip(a, b, strict=False):
         name = f"port {one.port}" if one.port == other.port else f"port {one.port}, {other.port}"
         pairs = {
-            "scheduling policy of the workers": (one.scheduling, other.scheduling),
-            "CPUs of the workers": (one.cpus, other.cpus),
+            "scheduling policy of the threads": (one.scheduling, other.scheduling),
+            "CPUs of the threads": (one.cpus, other.cpus),
         }
         for what, (first, second) in pairs.items():
             if first != second:

@@ -8,6 +8,7 @@ from membench._analysis.distributions import Quantiles
 from membench._report import ProfileReport
 from membench.report.numbers import rate
 
+#: Figures of each command that are compared, with the durations that each takes.
 QUANTILES = {"p50": 1, "p90": 10, "p99": 100, "p999": 1000}
 #: Times of a recording that are compared besides those of commands.
 TIMES = ("server", "queue")

@@ -85,7 +85,7 @@ class Period:
         whole_ns: Mean time of a request, ns; None without requests.
         queued: Share of the time in which workers waited for a CPU; None without requests.
         steal: Share of the CPUs' time that the hypervisor gave to others.
-        throttled_ns: Time for which the servers' CPU quota held them back, ns; None if unknown.
+        throttled_ns: Time for which the servers' CPU quota throttled them, ns; None if unknown.
         counters: Growth of memcached's own counters, all servers together.
     """
 
@@ -108,7 +108,7 @@ class ServerStatistics:
         version: Its version.
         items: Items at the end.
         connections: Connections at the end.
-        length_s: Time between its answers at the start and at the end, s.
+        length_s: Time between its answers at the start and at the end, s; 0 without both.
         counters: Growth of its counters meanwhile; of one that was started again, none.
     """
 
@@ -308,10 +308,17 @@ def _statistics(manifest: Mapping[str, object]) -> Iterator[ServerStatistics]:
             version=last.get("version"),
             items=_number(last["curr_items"]) if "curr_items" in last else None,
             connections=_number(last["curr_connections"]) if "curr_connections" in last else None,
-            length_s=max(_number(last.get("time", "")) - _number(first.get("time", "")), 0),
+            length_s=_length_s(first, last),
             # `stats reset` sets counters to 0.
             counters={name: amount for name, amount in growth.items() if amount >= 0},
         )
+
+
+def _length_s(first: Mapping[str, str], last: Mapping[str, str]) -> int:
+    """Return the time between two answers of a server, s; 0 without either."""
+    if "time" not in first or "time" not in last:
+        return 0
+    return max(_number(last["time"]) - _number(first["time"]), 0)
 
 
 def _general(statistics: object) -> dict[str, str]:
@@ -348,7 +355,7 @@ def _missing(
     if host_of(manifest) is None:
         yield Missing("facts about the host", "a live recording on the server's host")
     if observed is None or observed.tcp_events is None:
-        yield Missing("segments sent again, connections reset", "`record --observe=requests`")
+        yield Missing("segments retransmitted, connections reset", "`record --observe=requests`")
 
 
 def _unobserved(observed: ObserveInterval | None) -> Iterator[Missing]:
@@ -362,5 +369,5 @@ def _unobserved(observed: ObserveInterval | None) -> Iterator[Missing]:
             "where requests' time went, who had the CPU",
             "`record --observe=requests`: this was recorded with `--observe`",
         )
-    elif observed.cost_ns_per_request is None:
+    elif observed.cpu_share is None:
         yield Missing("what observing cost", "CAP_SYS_ADMIN while recording")

@@ -20,6 +20,7 @@ from membench._host import HostDifference, HostFacts, differing
 from membench._metrics import COMMANDS, RATIOS, measured, require_known
 from membench._profile import Profile, open as open_profile
 from membench._recordings import (
+    QUANTILES,
     TIMES,
     conditions_differing,
     mean_of,
@@ -40,8 +41,6 @@ _MOST_BYTES = 64 << 20
 # Pairs of runs from which an interval is given.
 _LEAST_PAIRS = 5
 _CONFIDENCE = 0.95
-# Figures of each command that are compared, with the durations that each takes.
-_QUANTILES = {"p50": 1, "p90": 10, "p99": 100, "p999": 1000}
 _LIMIT = re.compile(r"\s*([\w.]+)\s*:\s*([+-])\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*%\s*")
 _EXAMPLES = "`get.p99:+5%` and `hit_ratio:-1%` are limits of a change"
 
@@ -420,7 +419,7 @@ def _changes(runs_a: Sequence[ReplayResult], runs_b: Sequence[ReplayResult]) -> 
     runs = (*runs_a, *runs_b)
     for name in ("response", *COMMANDS):
         durations = [_count(run, name) for run in runs]
-        for quantile, least in _QUANTILES.items():
+        for quantile, least in QUANTILES.items():
             if min(durations) >= least:
                 yield _change((name, quantile), runs_a, runs_b)
     for metric in (("lag", "p99"), *RATIOS):
@@ -518,6 +517,8 @@ class _Limit:
         if match is None:
             raise UsageError(f"not a limit of a change: `{text}`", _EXAMPLES)
         metric = tuple(match[1].split("."))
+        if times and metric == ("errors",):
+            raise UsageError(f"no recording has `errors`: `{text}`", _EXAMPLES)
         if metric not in RATIOS:
             require_known("limit of a change", text, metric, times)
         return cls(text, metric, match[2] == "+", float(f"{match[2]}{match[3]}") / 100)

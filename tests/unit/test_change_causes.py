@@ -9,6 +9,7 @@ import pytest
 
 import membench
 from membench import Account, Culprit, Host, HostFacts, ObserveInterval, PartTimes, ServerFacts
+from membench._causes import _NAMES
 from membench._observe.results import PARTS
 from support.replay_result import RESULT
 
@@ -164,9 +165,14 @@ def test_each_fact_about_the_host_that_differs_is_named() -> None:
         "frequency governor": (None, "powersave"),
         "transparent huge pages": (None, "never"),
         "interrupts of eth0-rx": ("0", "1"),
-        "scheduling policy of the workers, port 11211": ("other", "fifo 50"),
+        "scheduling policy of the threads, port 11211": ("other", "fifo 50"),
         "control group of port 11211: cpu.max": (None, "5000 100000"),
     }
+
+
+def test_each_part_has_a_name_of_its_own() -> None:
+    queue = {"run_queue_woken", "run_queue_preempted"}
+    assert _NAMES.keys() - {"run-queue"} == set(PARTS) - queue
 
 
 def test_a_part_that_explains_too_little_is_no_cause() -> None:

@@ -134,11 +134,11 @@ def test_connections_and_counters_of_tcp_are_told() -> None:
     server = ObservedServer(11211, 812, (), {}, health)
     host = replace(INTERVAL.host, tcp={"RetransSegs": 12, "OutRsts": 0})
     told = lines(replace(INTERVAL, servers=(server,), host=host, tcp_events=TcpEvents(9, 0, 2)))
-    measured = "50 connections   round trip 19.0 µs, at most 90.0 µs   cwnd from 10   resent 12"
+    measured = "50 connections   round trip 19.0 µs, at most 90.0 µs   cwnd from 10   retrans 12"
     assert [line for line in told if line.startswith("TCP")] == [
         f"TCP    port 11211   {measured}",
         "TCP    port 11211   3 of 1,024 wait to be accepted",
-        "TCP    these ports   resent 9, resets received 2",
+        "TCP    these ports   retransmitted 9, resets received 2",
         "TCP    all sockets   RetransSegs 12",
     ]
 
@@ -188,8 +188,8 @@ def test_each_kind_of_request_that_is_left_out_has_a_line() -> None:
     assert lines(replace(INTERVAL, misses=RequestMisses(*(0,) * 9)))[1] == "left out   0"
 
 
-def test_a_quota_that_held_nothing_back_is_told_from_an_unknown_one() -> None:
-    for throttled_ns, words in ((0, "not held back by a CPU quota"), (None, "CPU quota unknown")):
+def test_a_quota_that_throttled_nothing_is_told_from_an_unknown_one() -> None:
+    for throttled_ns, words in ((0, "not throttled by a CPU quota"), (None, "CPU quota unknown")):
         told = lines(replace(INTERVAL, host=Host(0.0, throttled_ns, 0, {})))
         assert f"host   steal 0 %   {words}" in told
 
@@ -210,3 +210,8 @@ def test_names_of_tasks_cannot_steer_the_terminal() -> None:
     told = "\n".join(lines(replace(INTERVAL, culprits=(hostile,))))
     assert "\x1b" not in told
     assert "\u202e" not in told
+
+
+def test_a_worker_whose_states_are_not_known_has_none() -> None:
+    told = lines(replace(INTERVAL, workers=(replace(INTERVAL.workers[0], states_ns={}),)))
+    assert row(told, "mc-worker 813")[5:9] == ["0", "%", "0", "%"]

@@ -6,6 +6,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from membench._observe.beside import ObservedBeside
+from membench._observe.results import Account
 from membench._replay import (
     Check,
     Progress,
@@ -14,6 +16,7 @@ from membench._replay import (
 )
 from membench.report.replay import describe_progress, describe_schedule, render_replay
 from support.replay_result import ALL, GET, RESULT
+from unit.test_observe_report import INTERVAL
 
 NONE = "\N{EN DASH}"
 
@@ -122,6 +125,30 @@ def test_a_percentile_among_unanswered_requests_is_a_lower_bound() -> None:
     assert "190 µs" in line
     everything = replace(ALL, unanswered=20)
     assert "20 requests without an answer" in as_text(replace(RESULT, response_ns=everything))
+
+
+def observed_text(requests: int, mean_ns: int) -> str:
+    """Return the line that puts the client's times beside an account."""
+    parts = {"memcached": requests * mean_ns}
+    account = Account(requests, requests * mean_ns, parts, {})
+    one = replace(INTERVAL, account=account)
+    text = as_text(replace(RESULT, observed=(one,), observation=ObservedBeside(1, 0, requests)))
+    return " ".join(text[text.index("mean response") :].split())
+
+
+def test_the_mean_response_is_divided_if_the_account_is_of_the_same_requests() -> None:
+    assert observed_text(1000, 86_000).startswith(
+        "mean response 120 µs: lag 0 ns + at the server 86.0 µs + network and client 34.0 µs"
+    )
+    for requests in (900, 1100):
+        assert observed_text(requests, 86_000).startswith(
+            "mean response 120 µs, at the server 86.0 µs: not divided, as the account has"
+            f" {requests:,} requests and the replay 1,000"
+        )
+    assert observed_text(1000, 130_000).startswith(
+        "mean response 120 µs, at the server 130 µs: not divided, as the replay waited 120 µs"
+        " from send to answer"
+    )
 
 
 def test_percentiles_of_few_requests_are_left_out() -> None:

@@ -14,7 +14,8 @@ import pytest
 
 import membench
 from membench import Percentiles, UsageError, cli
-from membench._runs import SCHEMA_VERSION, _bounds
+from membench._recordings import TIMES
+from membench._runs import SCHEMA_VERSION, _bounds, _Limit
 from membench.cli import output
 from support.json_schema import schema_of
 from support.replay_result import RESULT
@@ -98,6 +99,14 @@ def test_what_is_no_limit_is_refused_with_what_would_be_one(limit: str) -> None:
     with pytest.raises(UsageError, match="not a limit of a change") as refused:
         membench.compare(run(1), run(1), limits=[limit])
     assert refused.value.hint
+
+
+def test_a_limit_that_no_recording_measures_is_refused() -> None:
+    with pytest.raises(UsageError, match="no recording has `errors`") as refused:
+        _Limit.parse("errors:+1%", TIMES)
+    assert refused.value.hint
+    assert _Limit.parse("hit_ratio:-1%", TIMES).metric == ("hit_ratio",)
+    assert _Limit.parse("errors:+1%").metric == ("errors",)
 
 
 def test_a_limit_is_not_kept_by_runs_that_measured_nothing() -> None:

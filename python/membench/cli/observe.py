@@ -29,6 +29,7 @@ from membench.cli.selection import (
 from membench.cli.signals import noted
 from membench.cli.units import parse_duration, parse_share
 from membench.errors import UsageError
+from membench.report.numbers import numbered
 
 if TYPE_CHECKING:
     from membench._observe.hindsight import Condition, Hindsight
@@ -64,7 +65,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         bool,
         typer.Option(
             "--events",
-            help="Count segments sent again and resets, at the kernel's tracepoints. --requests"
+            help="Count segments retransmitted and resets, at the kernel's tracepoints. --requests"
             " does, too.",
         ),
     ] = False,
@@ -313,7 +314,7 @@ def _show_last(observed: Observation, shown: Shown, kept: Hindsight, why: str) -
     if shown.timeline is not None:
         slow = sum(len(one.slow) for one in intervals)
         shown.timeline.write(observed.timeline())
-        said += f", {slow} slow request{'s' * (slow != 1)} in the timeline"
+        said += f", {numbered(slow, 'slow request')} in the timeline"
     output.say(said)
 
 

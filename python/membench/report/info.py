@@ -135,7 +135,7 @@ def _packets(ledger: Ledger, packets: Packets) -> list[tuple[str, str]]:
             "packets",
             f"{packets.taken:,}, of which {packets.followed:,} on these ports;"
             f" {packets.duplicates:,} captured twice, {packets.out_of_order:,} out of order,"
-            f" {packets.retransmitted_bytes:,} B sent again",
+            f" {packets.retransmitted_bytes:,} B retransmitted",
         ),
         *(("", line) for line in describe_oddities(ledger)),
         (

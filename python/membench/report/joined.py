@@ -134,7 +134,7 @@ def _observed(report: ProfileReport) -> Iterator[RenderableType]:
     yield Text(f"host   {describe_host(observed.host)}")
     if (events := observed.tcp_events) is not None:
         yield Text(
-            f"TCP    {numbered(events.retransmits, 'segment')} sent again"
+            f"TCP    {numbered(events.retransmits, 'segment')} retransmitted"
             f"   {numbered(events.resets_sent, 'reset')} sent"
             f"   {numbered(events.resets_received, 'reset')} received"
         )
@@ -155,7 +155,7 @@ def _over_time(report: ProfileReport) -> Iterator[RenderableType]:
     if not report.periods:
         return
     table = Columns(
-        "from", "gets", "sets", "hits", "evicted", "yields", "mean", "queued", "steal", "held back"
+        "from", "gets", "sets", "hits", "evicted", "yields", "mean", "queued", "steal", "throttled"
     )
     for period in report.periods:
         table.add(clock(period.begins_s), *_period(period))
@@ -230,7 +230,10 @@ def _server(server: ServerStatistics) -> Iterator[RenderableType]:
 def _counters(server: ServerStatistics) -> Iterator[RenderableType]:
     counters = server.counters
     if not counters:
-        yield Text("  counters unknown: it was started again, or its counters were reset")
+        yield Text(
+            "  counters unknown: the server did not answer at the start, was started again, or its"
+            " counters were reset"
+        )
         return
     told = [
         f"{name} {size(amount) if name.startswith('bytes') else f'{amount:,}'}"

@@ -109,7 +109,7 @@ def _title(interval: ObserveInterval) -> Text:
     account = interval.account
     if account is None:
         return Text(begin)
-    requests = f"{count(account.requests)} request{'s' * (account.requests != 1)}"
+    requests = numbered(account.requests, "request")
     return Text(f"{begin}   {requests}   {_per_s(account.requests, interval.interval_s)}")
 
 
@@ -197,12 +197,14 @@ def worker_table(interval: ObserveInterval) -> RenderableType:
 
 
 def _worker(worker: Worker, requests: int, interval_s: float) -> Iterator[str]:
-    waited = worker.states_ns["run_queue_woken"] + worker.states_ns["run_queue_preempted"]
+    # A profile may lack a state.
+    states = worker.states_ns
+    waited = states.get("run_queue_woken", 0) + states.get("run_queue_preempted", 0)
     yield f"{worker.name} {worker.thread}"
     yield count(worker.requests)
     yield percent(worker.requests / requests if requests else 0)
     yield duration(worker.whole_ns / worker.requests) if worker.requests else _NOTHING
-    yield _share(worker.states_ns["running"], interval_s)
+    yield _share(states.get("running", 0), interval_s)
     yield _share(waited, interval_s)
     yield f"{worker.requests / worker.wake_ups:.1f}" if worker.wake_ups else _NOTHING
 
@@ -251,7 +253,7 @@ def _most(parts_ns: Mapping[str, int]) -> str:
 
 def _by_connection(connections: BusyConnections) -> RenderableType:
     table = Columns(
-        "client", "worker", "requests", "p50", "p99", "max", "round trip", "resent", "all of it"
+        "client", "worker", "requests", "p50", "p99", "max", "round trip", "retrans", "all of it"
     )
     for one in connections.busiest[:_CONNECTIONS]:
         table.add(
@@ -273,7 +275,7 @@ def _by_connection(connections: BusyConnections) -> RenderableType:
 
 def _slow(interval: ObserveInterval) -> RenderableType:
     requests, kept = interval.slow_requests or 0, interval.slow
-    head = f"{count(requests)} slow request{'s' * (requests != 1)}, by client"
+    head = f"{numbered(requests, 'slow request')}, by client"
     table = Columns(head, "began", "took", "most of it", "worker", "command")
     for request in kept[:_SLOW]:
         table.add(*_slow_request(request))
@@ -351,7 +353,7 @@ def _tcp(interval: ObserveInterval) -> Iterator[str]:
                 yield f"port {server.port}   {count(waiting)} of {limit} wait to be accepted"
     if (events := interval.tcp_events) is not None:
         amounts = {
-            "resent": events.retransmits,
+            "retransmitted": events.retransmits,
             "resets sent": events.resets_sent,
             "resets received": events.resets_received,
         }
@@ -372,7 +374,7 @@ def _connections(health: TcpHealth) -> str:
         told.append(f"round trip {median}, at most {most}")
     if health.least_window is not None:
         told.append(f"cwnd from {health.least_window}")
-    told.append(f"resent {count(health.retransmits)}")
+    told.append(f"retrans {count(health.retransmits)}")
     return "   ".join(told)
 
 
@@ -382,12 +384,12 @@ def describe_host(host: Host) -> str:
     if host.throttled_ns is None:
         told.append("CPU quota unknown")
     elif host.throttled_ns == 0:
-        told.append("not held back by a CPU quota")
+        told.append("not throttled by a CPU quota")
     else:
         periods = numbered(host.periods_throttled, "period")
-        told.append(f"held back by the CPU quota {duration(host.throttled_ns)} in {periods}")
+        told.append(f"throttled by the CPU quota {duration(host.throttled_ns)} in {periods}")
     if host.reclaims:
-        told.append(f"tasks freed memory themselves {count(host.reclaims)} times")
+        told.append(f"direct reclaims {count(host.reclaims)}")
     if host.pressure:
         shares = (f"{name} {percent(share)}" for name, share in host.pressure.items())
         told.append(f"pressure: {', '.join(shares)}")

@@ -32,6 +32,8 @@ from membench.report.observe import (
 _QUANTILES = ("p50", "p90", "p99", "p999", "max")
 # CPU time of a sending thread from which its own work may show in the times.
 _BUSY = 0.85
+# Share of the replay's requests by which the account may differ in number.
+_OTHERS = 0.05
 # The durations that a percentile takes to differ from the maximum.
 _LEAST = {"p90": 10, "p99": 100, "p999": 1000}
 
@@ -169,11 +171,11 @@ def _generator(result: ReplayResult) -> Iterator[Text]:
         share = percent(generator.busiest_share)
         yield Text(
             f"GENERATOR BUSY: a sending thread used {share} of a CPU, so times may be its own; "
-            "use more threads, or a lower pacing"
+            "use more threads, or a lower rate"
         )
     if not result.timing_held and (generator.preemptions or generator.stolen_s):
         stolen = f"{generator.stolen_s:.2f} s taken by the hypervisor"
-        yield Text(f"  sending threads lost their CPU {generator.preemptions:,} times; {stolen}")
+        yield Text(f"  sending threads were preempted {generator.preemptions:,} times; {stolen}")
 
 
 def _late(result: ReplayResult) -> Iterator[Text]:
@@ -275,7 +277,7 @@ def _observed(result: ReplayResult) -> Iterator[RenderableType]:
         yield Text()
         yield account_table(observed.account)
         yield Text("p50, p99 and p99.9 are means over the seconds")
-        yield _beside(result, observed.account)
+        yield from _beside(result, observed.account)
         yield Text()
         yield from (Text(f"→ {verdict.text}") for verdict in observed.verdicts)
         if observed.culprits:
@@ -285,15 +287,28 @@ def _observed(result: ReplayResult) -> Iterator[RenderableType]:
     yield from (Text(f"observed   {line}") for line in describe_observation(result.observation))
 
 
-def _beside(result: ReplayResult, account: Account) -> Text:
-    """Divide the mean response time into lag, the server's account, and the rest."""
+def _beside(result: ReplayResult, account: Account) -> Iterator[Text]:
+    """Divide the mean response time into lag, the server's account, and the rest.
+
+    The account counts sends, and those to other clients and of the warm-up, too. So it may be of
+    other requests than the replay's, and then divides nothing.
+    """
     response, service = result.response_ns.mean, result.service_ns.mean
     server = account.whole_ns / account.requests
-    rest = max(service - server, 0.0)
-    return Text(
-        f"mean response {duration(response)}: lag {duration(max(response - service, 0.0))}"
-        f" + at the server {duration(server)} + network and client {duration(rest)}"
-    )
+    apart = abs(account.requests - result.answered)
+    means = f"mean response {duration(response)}, at the server {duration(server)}: not divided"
+    if apart > _OTHERS * max(result.answered, 1):
+        yield Text(
+            f"{means}, as the account has {account.requests:,} requests and the replay"
+            f" {result.answered:,}"
+        )
+    elif server > service:
+        yield Text(f"{means}, as the replay waited {duration(service)} from send to answer")
+    else:
+        yield Text(
+            f"mean response {duration(response)}: lag {duration(max(response - service, 0.0))}"
+            f" + at the server {duration(server)} + network and client {duration(service - server)}"
+        )
 
 
 def _checks(checks: Sequence[Check]) -> Iterator[RenderableType]:
