@@ -1,4 +1,4 @@
-"""What a recording tells of its servers, and what it lacks."""
+"""Servers' own counters in a report on a recording, and figures that it lacks."""
 
 from __future__ import annotations
 

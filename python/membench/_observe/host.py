@@ -27,7 +27,7 @@ class HostCounters:
         throttled: Time for which each control group was throttled, ns, and the periods.
         pressure_us: Time in which some task waited, by resource, µs.
         tcp: Counters of TCP, by their names.
-        reclaims: Times at which a task freed memory itself; None if the kernel does not tell.
+        reclaims: Direct reclaims since the start; None if the kernel does not tell.
         time_s: Moment of the look, s.
     """
 
