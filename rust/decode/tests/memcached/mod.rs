@@ -22,6 +22,12 @@ impl Memcached {
         Self::start_with("memcached", "")
     }
 
+    /// Starts a memcached on the port of one that was killed.
+    #[allow(dead_code, reason = "not every test that shares this starts one again")]
+    pub(crate) fn start_at(port: u16) -> Self {
+        Self::start_with("memcached", &format!("-p {port}"))
+    }
+
     /// Starts `program` with `options`, as [`start`](Self::start) does.
     pub(crate) fn start_with(program: &str, options: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -49,6 +55,12 @@ impl Memcached {
         };
         server.await_idle();
         server
+    }
+
+    /// The server's port.
+    #[allow(dead_code, reason = "as above")]
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// The server's address, `HOST:PORT`.

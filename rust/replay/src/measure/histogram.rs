@@ -1,7 +1,9 @@
 //! Durations in ns → HDR histograms by command → percentiles.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 
+use flate2::read::ZlibDecoder;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 use membench_event::Command;
@@ -15,6 +17,12 @@ const LONGEST: u64 = i64::MAX as u64 / 2;
 
 /// Significant decimal digits of the reported histograms.
 const DIGITS: u8 = 3;
+
+/// Position of the compressed content of a stored histogram: behind two words of 32 bits, its kind and its size.
+const COMPRESSED_AT: usize = 8;
+
+/// Most bytes of that content: 54,000 counts of up to nine bytes have half as many.
+const CONTENT_MAX: u64 = 1 << 20;
 
 /// Number of latency classes: one per command, and one for multi-gets.
 const CLASSES: usize = Command::ALL.len() + 1;
@@ -160,8 +168,17 @@ fn to_text(histogram: &Histogram<u64>) -> Option<String> {
 fn from_text(text: &str) -> Option<Histogram<u64>> {
     let mut bytes = vec![0; text.len()];
     let length = base64::decode(text.as_bytes(), &mut bytes)?;
-    let mut stream = bytes.get(..length)?;
-    Deserializer::new().deserialize(&mut stream).ok()
+    let packed = bytes.get(..length)?;
+    // The library makes room for as many bytes as the content claims, which may come from a stranger's file.
+    let content = packed.get(COMPRESSED_AT..)?;
+    let mut unpacked = ZlibDecoder::new(content).take(CONTENT_MAX + 1);
+    let mut plain = Vec::new();
+    unpacked.read_to_end(&mut plain).ok()?;
+    let claimed = u32::from_be_bytes(*plain.get(4..)?.first_chunk()?);
+    if plain.len() as u64 > CONTENT_MAX || claimed as usize > plain.len() {
+        return None;
+    }
+    Deserializer::new().deserialize(&mut plain.as_slice()).ok()
 }
 
 fn record(slots: &mut [Option<Histogram<u64>>; CLASSES], class: u8, duration: u64) {
@@ -312,6 +329,10 @@ pub struct Summary {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+
     use super::*;
 
     const GET: u8 = 0;
@@ -343,6 +364,35 @@ mod tests {
         assert_eq!((found.p50, found.max), (1000, 1500));
         assert!((found.mean - 927.5).abs() < 1.0, "{}", found.mean);
         assert_eq!(found.at_least[0], "p50");
+    }
+
+    #[test]
+    fn a_stored_histogram_that_claims_much_memory_is_refused_before_it_gets_it() {
+        let packed = |plain: &[u8]| {
+            let mut bytes = vec![0x1c, 0x84, 0x93, 0x14, 0, 0, 0, 0];
+            let mut packer = flate2::write::ZlibEncoder::new(&mut bytes, Compression::default());
+            packer.write_all(plain).unwrap();
+            drop(packer);
+            let size = u32::try_from(bytes.len() - COMPRESSED_AT).unwrap();
+            bytes[4..COMPRESSED_AT].copy_from_slice(&size.to_be_bytes());
+            let mut text = vec![0; bytes.len().div_ceil(3) * 4];
+            let length = base64::encode(&bytes, &mut text).unwrap();
+            text.truncate(length);
+            String::from_utf8(text).unwrap()
+        };
+        let header = |payload: u32, digits: u8| {
+            let mut plain = vec![0x1c, 0x84, 0x93, 0x13];
+            plain.extend(payload.to_be_bytes());
+            plain.extend([0, 0, 0, 0, 0, 0, 0, digits]);
+            plain.extend(1_u64.to_be_bytes());
+            plain.extend(LONGEST.to_be_bytes());
+            plain.extend(1_f64.to_be_bytes());
+            plain
+        };
+        assert!(from_text(&packed(&header(0, DIGITS))).is_some());
+        assert!(from_text(&packed(&header(u32::MAX, DIGITS))).is_none());
+        let bomb = [header(0, DIGITS), vec![0; 64 << 20]].concat();
+        assert!(from_text(&packed(&bomb)).is_none());
     }
 
     #[test]

@@ -294,7 +294,7 @@ impl Shard {
                 self.held = None;
                 return Some(due);
             }
-            if self.must_hold(&first, batch.len()) {
+            if self.must_connect(&first) || self.must_hold(&first, batch.len()) {
                 self.hold(now);
                 return Some(now + PAUSE);
             }
@@ -368,6 +368,14 @@ impl Shard {
                 false
             }
         }
+    }
+
+    /// True if a batch must wait until its connection takes requests. A closed loop waits for that as for answers, so that
+    /// a target which is gone for a while does not use up what follows.
+    fn must_connect(&mut self, first: &Operation) -> bool {
+        self.flow != Flow::Open
+            && first.kind == Kind::Request
+            && !self.connections.make_ready(&self.poller, first.connection)
     }
 
     /// True if a batch of `length` operations must wait for the target to catch up.

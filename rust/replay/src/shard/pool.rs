@@ -117,6 +117,18 @@ impl Connections {
         self.endpoints.take_time() && open.any(|connection| !connection.is_ready())
     }
 
+    /// Opens a connection unless it is open, now and then while that fails; returns true once it takes requests.
+    pub(crate) fn make_ready(&mut self, poller: &Poller, ordinal: u32) -> bool {
+        if !self.must_wait(ordinal)
+            && self.open(poller, ordinal).is_err()
+            && let Some(slot) = self.slots.get_mut(&ordinal)
+        {
+            slot.retry_at = monotonic() + RETRY;
+        }
+        self.get(ordinal)
+            .is_some_and(|connection| connection.is_ready())
+    }
+
     /// Closes a connection once nothing is due on it.
     pub(crate) fn close(&mut self, ordinal: u32) {
         if let Some(connection) = self.get(ordinal) {
