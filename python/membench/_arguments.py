@@ -180,6 +180,15 @@ def texts(name: str, values: Iterable[str]) -> list[str]:
     return [text(name, value) for value in several(name, values)]
 
 
+def optional_path(name: str, value: str | os.PathLike[str] | None) -> Path | None:
+    """Return a path, or None.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    return None if value is None else path(name, value)
+
+
 def paths(name: str, values: Iterable[str | os.PathLike[str]]) -> list[str]:
     """Return paths as texts.
 

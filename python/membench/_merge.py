@@ -30,6 +30,8 @@ from membench._runs import Run, results
 from membench.errors import UsageError
 from membench.report.numbers import duration
 
+# Faults of a set of runs that an error lists.
+_TOLD = 5
 _SUMS = (
     *("planned", "sent", "answered", "suppressed", "errors", "new_errors", "unexpected"),
     *("reconnects", "unknown_cas", "late"),
@@ -101,17 +103,30 @@ def _must_be_one_replay(runs: Sequence[ReplayResult]) -> None:
             f"a run of {runs[0].profile or 'a profile'} was the only process of its replay",
             "`replay --shard 0/N --out FILE` makes results that can be added",
         )
-    missing = sorted({(index, of) for index in range(of)} - set(shards))
-    if missing or len(shards) != of:
-        names = ", ".join(f"{index}/{of}" for index, of in missing)
-        what = f"{names} is missing" if missing else "a shard is there twice, or of another number"
+    known = set(shards)
+    twice = sorted(shard for shard in known if shards.count(shard) > 1)
+    others = sorted(shard for shard in known if shard[1] != of)
+    absent = [(index, of) for index in range(of) if (index, of) not in known]
+    faults = [
+        f"{index}/{total} is {what}"
+        for what, found in (
+            ("there twice", twice),
+            ("of another replay", others),
+            ("missing", absent),
+        )
+        for index, total in found
+    ]
+    if faults:
+        more = f"; {len(faults) - _TOLD:,} more" if len(faults) > _TOLD else ""
         raise UsageError(
-            f"{len(shards)} runs are not the {of} shards of a replay: {what}", "name each run once"
+            f"the runs are not the {of} shards of a replay: {'; '.join(faults[:_TOLD])}{more}",
+            "name the result of each shard once",
         )
     conditions: dict[str, Callable[[ReplayResult], object]] = {
         "profile": lambda run: run.profile.rpartition("/")[2],
         "pacing": lambda run: run.pacing,
         "seed": lambda run: run.seed,
+        "options": lambda run: ", ".join(f"{name} {text}" for name, text in run.load.items()),
         "length": lambda run: f"{run.planned_s:.0f} s",
         "lag that counts as late": lambda run: duration(run.late_after_ns),
         "targets": lambda run: "; ".join(

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
 from threading import Event
 
 from membench import _arguments as check, _native
@@ -19,7 +18,17 @@ from membench._observe.servers import local_port, process_at
 from membench._observe.target import BesideReplay
 from membench._profile import Profile, Summary, open_native
 from membench._reads import Reads
-from membench._replay_options import Auth, Fill, ReplayOptions, Wait, parse_shard, start_ns
+from membench._replay_options import (
+    Auth,
+    Fill,
+    ReplayOptions,
+    Wait,
+    changed_load,
+    named_targets,
+    only_target,
+    parse_shard,
+    start_ns,
+)
 from membench._results import from_json
 from membench._sample import ALL, Sample
 from membench._shown import Shown
@@ -312,6 +321,8 @@ class ReplayResult(Shown):
         sample: The share of the traffic that was recorded, and therefore replayed.
         profile: Path of the profile.
         pacing: The pacing, as the user named it.
+        load: Options that change what is sent, as the user named them; those left alone are not in
+            it.
         seed: Seed of the generated values.
         host: The host that made the load, and the target if it is there.
         observed: Intervals of an observation of the target, one a second.
@@ -359,6 +370,7 @@ class ReplayResult(Shown):
     sample: Sample = ALL
     profile: str = ""
     pacing: str = "recorded"
+    load: dict[str, str] = field(default_factory=dict)
     seed: int = 1
     host: HostFacts | None = None
     observed: tuple[ObserveInterval, ...] = ()
@@ -489,7 +501,7 @@ def replay(  # noqa: PLR0913 - options are keywords
         MembenchError: `stop` was set before the first request.
     """
     thresholds = [Threshold.parse(text) for text in check.texts("checks", checks)]
-    targets = _targets(target, server)
+    targets = named_targets(target, server)
     options = ReplayOptions(
         pacing=pacing,
         late=late,
@@ -508,12 +520,12 @@ def replay(  # noqa: PLR0913 - options are keywords
         log_histograms=log_histograms,
         threads=threads,
         tls=tls,
-        tls_ca=_path("tls_ca", tls_ca),
-        tls_cert=_path("tls_cert", tls_cert),
-        tls_key=_path("tls_key", tls_key),
+        tls_ca=check.optional_path("tls_ca", tls_ca),
+        tls_cert=check.optional_path("tls_cert", tls_cert),
+        tls_key=check.optional_path("tls_key", tls_key),
         tls_name=tls_name,
         auth=auth,
-        auth_file=_path("auth_file", auth_file),
+        auth_file=check.optional_path("auth_file", auth_file),
         auth_env=auth_env,
         server=server,
         shard=parse_shard(shard),
@@ -539,7 +551,7 @@ def replay(  # noqa: PLR0913 - options are keywords
     place = local_port(target) if isinstance(target, str) else None
     host = read_host([(place, process_at(place))] if place is not None else [])
     # Nothing that may raise stands between this and the `with` block that ends it.
-    beside = BesideReplay(_one(target), place) if observe else None
+    beside = BesideReplay(only_target(target), place) if observe else None
     with beside or nullcontext():
         report = _native.replay(
             recording,
@@ -557,34 +569,13 @@ def replay(  # noqa: PLR0913 - options are keywords
         sample=sample,
         profile=str(recording.path),
         pacing=pacing,
+        load=changed_load(options),
         seed=seed,
         shard=shard,
         host=host,
         observed=observed,
         observation=beside.result(observed) if beside is not None else None,
     )
-
-
-def _targets(target: str | Mapping[str, str], server: str | None) -> str | list[tuple[str, str]]:
-    if not isinstance(target, Mapping):
-        return check.text("target", target)
-    if server is not None:
-        raise UsageError(
-            "a target for each server leaves no choice of one", "name one target, or no server"
-        )
-    if not target:
-        raise UsageError("no server has a target", '`target={"11211": "HOST:PORT"}`')
-    return [(check.text("target", name), check.text("target", at)) for name, at in target.items()]
-
-
-def _one(target: str | Mapping[str, str]) -> str:
-    if isinstance(target, str):
-        return target
-    raise UsageError("several targets cannot be observed", "observe the replay of one server")
-
-
-def _path(name: str, value: str | os.PathLike[str] | None) -> Path | None:
-    return None if value is None else check.path(name, value)
 
 
 def _progress_of(callback: Callable[[Progress], object]) -> Callable[[str], bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,22 @@ _MOST_THREADS = 1024
 # The engine numbers rounds and copies in 32 bits.
 _MOST_ROUNDS = (1 << 32) - 1
 _MOST_COPIES = 65_535
+# Options that change what is sent, and the value that changes nothing.
+_LOAD: Mapping[str, object] = {
+    "from_s": 0,
+    "until_s": None,
+    "loop": 1,
+    "fresh_keys": False,
+    "scale": 1,
+    "shared_keys": False,
+    "server": None,
+    "warm": False,
+    "late": "send",
+    "fill": "recorded",
+    "key_prefix": "",
+    "value": "text",
+    "allow_admin": False,
+}
 
 
 def parse_shard(text: str) -> tuple[int, int]:
@@ -150,3 +167,39 @@ class ReplayOptions:
             raise UsageError(f"a sign-in takes one place of its secret, not {len(secrets)}", _AUTH)
         if self.auth_env is not None:
             check.text("auth_env", self.auth_env)
+
+
+def changed_load(options: ReplayOptions) -> dict[str, str]:
+    """Return the options that change what is sent, by name; those left alone are not in it."""
+    given = {name: getattr(options, name) for name in _LOAD}
+    return {name: str(value) for name, value in given.items() if value != _LOAD[name]}
+
+
+def named_targets(
+    target: str | Mapping[str, str], server: str | None
+) -> str | list[tuple[str, str]]:
+    """Return the target, or each server's name with its target.
+
+    Raises:
+        UsageError: They are no targets, or a server is chosen among several.
+    """
+    if not isinstance(target, Mapping):
+        return check.text("target", target)
+    if server is not None:
+        raise UsageError(
+            "a target for each server leaves no choice of one", "name one target, or no server"
+        )
+    if not target:
+        raise UsageError("no server has a target", '`target={"11211": "HOST:PORT"}`')
+    return [(check.text("target", name), check.text("target", at)) for name, at in target.items()]
+
+
+def only_target(target: str | Mapping[str, str]) -> str:
+    """Return the target.
+
+    Raises:
+        UsageError: There are several.
+    """
+    if isinstance(target, str):
+        return target
+    raise UsageError("several targets cannot be observed", "observe the replay of one server")

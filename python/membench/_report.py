@@ -87,6 +87,8 @@ class Period:
         steal: Share of the CPUs' time that the hypervisor gave to others.
         throttled_ns: Time for which the servers' CPU quota throttled them, ns; None if unknown.
         counters: Growth of memcached's own counters, all servers together.
+        rates: This growth a second of the time between the servers' answers, which on a busy
+            machine is not that of the period.
     """
 
     begins_s: float
@@ -97,6 +99,7 @@ class Period:
     steal: float
     throttled_ns: int | None
     counters: Mapping[str, int]
+    rates: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,9 +277,12 @@ class _Joined:
 def _period(begins_s: float, found: ObserveInterval) -> Period:
     account = found.account
     counters: dict[str, int] = {}
+    rates: dict[str, float] = {}
     for server in found.servers:
         for name, growth in server.counters.items():
             counters[name] = counters.get(name, 0) + growth
+            if server.counted_s:
+                rates[name] = rates.get(name, 0.0) + growth / server.counted_s
     is_known = account is not None and account.requests > 0
     return Period(
         begins_s=begins_s,
@@ -289,6 +295,7 @@ def _period(begins_s: float, found: ObserveInterval) -> Period:
         steal=found.host.steal,
         throttled_ns=found.host.throttled_ns,
         counters=counters,
+        rates=rates,
     )
 
 

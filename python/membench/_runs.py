@@ -36,6 +36,8 @@ from membench.errors import UsageError
 
 #: Version of the fields of a run's file.
 SCHEMA_VERSION = 1
+# More than any figure of a result, so that sums of several stay finite.
+_MOST_NUMBER = 1e100
 # A result has some 100 kB.
 _MOST_BYTES = 64 << 20
 # Pairs of runs from which an interval is given.
@@ -200,7 +202,7 @@ def _bounded(text: str) -> int:
 
 def _finite(text: str) -> float:
     number = float(text)
-    if not math.isfinite(number):
+    if not abs(number) < _MOST_NUMBER:
         raise ValueError(text)
     return number
 
@@ -323,8 +325,12 @@ def _recording(given: Any) -> Profile | None:  # noqa: ANN401 - checked here
     """Return a side that is a profile, or its path; None of any other."""
     if isinstance(given, Profile):
         return given
-    if isinstance(given, (str, os.PathLike)) and Path(given).is_dir():
-        return open_profile(given)
+    if isinstance(given, (str, os.PathLike)):
+        path = check.path("a side", given)
+        if not path.exists():
+            raise UsageError(f"{path}: no such file", "name results of `replay --out`, or profiles")
+        if path.is_dir():
+            return open_profile(path)
     return None
 
 
@@ -482,6 +488,7 @@ def _remarks(runs_a: Sequence[ReplayResult], runs_b: Sequence[ReplayResult]) -> 
         "length of the schedule": lambda run: f"{run.planned_s:.1f} s",
         "requests left out": lambda run: f"{sum(run.skipped.values()):,}",
         "pacing": lambda run: run.pacing,
+        "options": lambda run: ", ".join(f"{name} {text}" for name, text in run.load.items()),
         "seed of the values": lambda run: str(run.seed),
         "sample": lambda run: str(run.sample),
         "warm-up": lambda run: "none" if run.warm is None else f"{run.warm.keys:,} keys",

@@ -48,7 +48,7 @@ WRITTEN: dict[type, Any] = {
 # Fields that Python adds to what the engine reports.
 ADDED = {
     membench.Recording: {"observed"},
-    membench.ReplayResult: {"checks", "sample", "profile", "pacing", "seed", "shard"}
+    membench.ReplayResult: {"checks", "sample", "profile", "pacing", "seed", "shard", "load"}
     | {"host", "observed", "observation"},
     membench.BusyClient: {"address"},
 }

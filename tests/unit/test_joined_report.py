@@ -9,7 +9,7 @@ from rich.console import Console, Group
 
 from membench._report import ServerStatistics, _statistics, _unobserved
 from membench.report.joined import _server
-from unit.test_causes import interval
+from unit.test_change_causes import interval
 
 
 def statistics(**start: str) -> ServerStatistics:

@@ -11,7 +11,7 @@ from membench import UsageError
 from membench._observe.beside import ObservedBeside
 from membench._replay import TargetShare
 from support.replay_result import RESULT
-from unit.test_causes import HERE, interval
+from unit.test_change_causes import HERE, interval
 
 Run = membench.ReplayResult
 TARGETS = (TargetShare("a:1", None, ("11211",), 600), TargetShare("b:1", None, ("11212",), 400))
@@ -51,9 +51,21 @@ def test_the_observation_of_merged_runs_is_that_of_the_run_that_observed() -> No
         ({"planned_s": 61.0}, "length: 59 s, 61 s"),
         ({"late_after_ns": 5_000_000}, "lag that counts as late: "),
         ({"targets": ()}, "targets: "),
+        ({"load": {"loop": "2"}}, "options: , loop 2"),
     ],
 )
 def test_runs_of_other_conditions_are_not_merged(changed: dict[str, object], said: str) -> None:
     assert membench.merge_runs([part(0), part(1)]).planned == 2 * RESULT.planned
     with pytest.raises(UsageError, match=f"differ in their {said}"):
         membench.merge_runs([part(0), part(1, **changed)])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [((0, 0), "0/2 is there twice; 1/2 is missing"), ((0,), "1/2 is missing")],
+)
+def test_an_incomplete_set_of_shards_says_what_is_wrong(
+    numbers: tuple[int, ...], said: str
+) -> None:
+    with pytest.raises(UsageError, match=f"not the 2 shards of a replay: {said}"):
+        membench.merge_runs([part(number) for number in numbers])

@@ -12,7 +12,7 @@ import membench
 from membench import _replay
 from membench._observe.beside import ObservedBeside
 from membench._observe.target import BesideReplay
-from unit.test_causes import interval
+from unit.test_change_causes import interval
 
 SEALED = Path(__file__).parents[1] / "data" / "sealed"
 

@@ -9,7 +9,7 @@ from membench import Culprit, Host, ObservedServer, ServerThread, SlowRequest, T
 from membench._observe.results import PARTS
 from membench._observe.tables import INTERVALS, TABLES, StoredRows, from_rows, to_rows
 from membench._observe.total import Total
-from unit.test_causes import interval
+from unit.test_change_causes import interval
 
 START_NS = 5_000_000_000
 PARTS_OF_ONE = dict.fromkeys(PARTS, 0) | {"stopped": 3_000_000}
@@ -40,7 +40,7 @@ FULL = replace(
     verdicts=(Verdict("a cause", "neighbours", {"share": 0.5}),),
     slow=(SLOW,),
     slow_requests=1,
-    servers=(ObservedServer(11211, 812, (THREAD,), {"cmd_get": 5}),),
+    servers=(ObservedServer(11211, 812, (THREAD,), {"cmd_get": 5}, counted_s=1.25),),
     host=Host(0.25, None, 0, {"cpu": 0.5}),
     cost_ns_per_request=61.5,
     cpu_share=0.25,

@@ -31,7 +31,7 @@ from membench._observe.servers import (
     listening_ports,
     watch_all,
 )
-from membench._observe.verdicts import judge, judge_tcp
+from membench._observe.verdicts import judge, judge_tcp, with_tcp
 from membench._options import Selection, select
 from membench._results import from_json
 from membench._running import Running, interval_ends
@@ -299,7 +299,7 @@ def _judged(interval: ObserveInterval) -> ObserveInterval:
         told = [one[name] for one in counters for name in _COMMANDS if name in one]
         requests = sum(told) if told else None
     found = judge_tcp(interval.servers, interval.host, interval.tcp_events, requests)
-    return replace(interval, verdicts=(*interval.verdicts, *found))
+    return replace(interval, verdicts=with_tcp(interval.verdicts, found))
 
 
 def observe(  # noqa: PLR0913 - all but one are keyword-only options

@@ -379,6 +379,8 @@ class ObservedServer:
         threads: Its threads, the busiest first.
         counters: Growth of its own counters (`stats`); empty if it does not answer.
         tcp: Its connections; None without the kernel's socket diagnosis.
+        counted_s: Time between the two answers that `counters` come from, s: on a busy machine not
+            that of the interval; None without two answers.
     """
 
     port: int
@@ -386,6 +388,7 @@ class ObservedServer:
     threads: tuple[ServerThread, ...]
     counters: Mapping[str, int]
     tcp: TcpHealth | None = None
+    counted_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

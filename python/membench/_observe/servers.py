@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -95,6 +96,7 @@ class ServerWatch:
         self._connection: socket.socket | None = None
         self._listeners: list[Listener] = []
         self._statistics: dict[str, str] = {}
+        self._asked_s = 0.0
         self._find()
         self._threads = self._read_threads()
         self._tcp = TcpWatch(port)
@@ -121,7 +123,7 @@ class ServerWatch:
 
         A server that was started again is found again; its counters grow from the next call on.
         """
-        known, process = self._statistics, self.process
+        known, process, asked_s = self._statistics, self.process, self._asked_s
         if not self._is_same():
             self._find()
         if self.process != process or known.get("pid") != self._statistics.get("pid"):
@@ -133,7 +135,8 @@ class ServerWatch:
         threads.sort(key=lambda thread: (-thread.cpu_ns, thread.thread))
         counters = dict(_growth(known, self._statistics))
         tcp = self._tcp.take()
-        return ObservedServer(self.port, self.process, tuple(threads), counters, tcp)
+        counted_s = self._asked_s - asked_s if counters else None
+        return ObservedServer(self.port, self.process, tuple(threads), counters, tcp, counted_s)
 
     def _is_same(self) -> bool:
         """Return true if the server is still there: if it answers, or lives if it is not asked."""
@@ -153,6 +156,7 @@ class ServerWatch:
         There are no counters if it does not answer in time.
         """
         self._statistics = {}
+        asked_s = time.monotonic()
         if not self._asks:
             return True
         try:
@@ -171,6 +175,8 @@ class ServerWatch:
         except OSError as error:
             self.close()
             return isinstance(error, TimeoutError)
+        # The server read its counters at some time between question and answer.
+        self._asked_s = (asked_s + time.monotonic()) / 2
         self._statistics = parse_statistics(reply.decode("latin-1"))
         return True
 

@@ -81,6 +81,7 @@ def to_rows(interval: ObserveInterval, began_ns: int) -> Rows:
         ],
         "observe-counters": [
             {"port": server.port, "process": server.process, "counter": name, "growth": growth}
+            | {"span": None if server.counted_s is None else round(server.counted_s * 1e9)}
             for server in interval.servers
             for name, growth in server.counters.items()
         ],
@@ -316,6 +317,7 @@ def _longest(slow: SlowRequest) -> int:
 
 def _servers(threads: list[Row], counters: list[Row]) -> Iterator[ObservedServer]:
     found: dict[tuple[int, int | None], tuple[list[ServerThread], dict[str, int]]] = {}
+    spans: dict[tuple[int, int | None], float] = {}
     for row in threads:
         of, _ = found.setdefault((row["port"], row["process"]), ([], {}))
         names = (*("thread", "name", "role", "sleeps", "preemptions"), "minor_faults")
@@ -330,5 +332,7 @@ def _servers(threads: list[Row], counters: list[Row]) -> Iterator[ObservedServer
     for row in counters:
         _, growth = found.setdefault((row["port"], row["process"]), ([], {}))
         growth[row["counter"]] = row["growth"]
-    for (port, process), (of, growth) in found.items():
-        yield ObservedServer(port, process, tuple(of), growth)
+        if row["span"] is not None:
+            spans[row["port"], row["process"]] = row["span"] / 1e9
+    for place, (of, growth) in found.items():
+        yield ObservedServer(*place, tuple(of), growth, counted_s=spans.get(place))

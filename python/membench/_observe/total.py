@@ -20,7 +20,7 @@ from membench._observe.results import (
     TcpEvents,
     Worker,
 )
-from membench._observe.verdicts import judge, judge_tcp
+from membench._observe.verdicts import judge, judge_tcp, with_tcp
 
 # Tasks that are kept apart, and slow requests.
 _MOST_CULPRITS = 1000
@@ -54,6 +54,7 @@ class Total:
         self._workers: dict[tuple[int, int], Worker] = {}
         self._threads: dict[tuple[int, int | None, int], ServerThread] = {}
         self._counters: dict[tuple[int, int | None], Counter[str]] = {}
+        self._counted_s: dict[tuple[int, int | None], float] = {}
         self._slow: list[SlowRequest] = []
         self._hosts: list[float] = [0.0, 0.0]
         self._throttled: int | None = None
@@ -132,6 +133,7 @@ class Total:
         for server in interval.servers:
             place = (server.port, server.process)
             self._counters.setdefault(place, Counter()).update(server.counters)
+            self._counted_s[place] = self._counted_s.get(place, 0) + (server.counted_s or 0)
             for thread in server.threads:
                 key = (*place, thread.thread)
                 self._threads[key] = _thread(self._threads.get(key), thread)
@@ -178,9 +180,9 @@ class Total:
         return replace(
             whole,
             account=counted.account,
-            verdicts=(
-                *judge(counted, host, frozenset(processes)),
-                *judge_tcp(servers, host, whole.tcp_events, self._requests),
+            verdicts=with_tcp(
+                judge(counted, host, frozenset(processes)),
+                judge_tcp(servers, host, whole.tcp_events, self._requests),
             ),
             culprits=counted.culprits,
             waited_ns=counted.waited_ns,
@@ -257,7 +259,14 @@ class Total:
             threads = [one for key, one in self._threads.items() if key[:2] == place]
             threads.sort(key=lambda thread: (-thread.cpu_ns, thread.thread))
             counters = dict(self._counters.get(place, {}))
-            found.append(ObservedServer(*place, threads=tuple(threads), counters=counters))
+            found.append(
+                ObservedServer(
+                    *place,
+                    threads=tuple(threads),
+                    counters=counters,
+                    counted_s=self._counted_s.get(place) or None,
+                )
+            )
         return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from membench._observe.results import (
     Account,
@@ -28,6 +28,8 @@ _STOLEN = 0.02
 _MOST = 0.5
 # A worker with this multiple of the mean of all has too many of the requests.
 _UNEVEN = 1.5
+# Rule that holds if no other does.
+_NOTHING = "nothing"
 # Retransmitted segments from which lost packets are worth a word: so many, and so many per request.
 # A client that is slow to acknowledge has TCP probe with one.
 _LEAST_RETRANSMITS = 3
@@ -97,11 +99,17 @@ def judge_tcp(
         yield Verdict(text, "retransmits", evidence)
 
 
+def with_tcp(judged: Iterable[Verdict], found: Iterable[Verdict]) -> tuple[Verdict, ...]:
+    """Join verdicts on requests and on TCP. That nothing stands out is left out if TCP does."""
+    tcp = tuple(found)
+    return (*(one for one in judged if not tcp or one.rule != _NOTHING), *tcp)
+
+
 def _quiet(account: Account) -> Verdict:
     largest = max(account.parts_ns, key=lambda part: account.parts_ns[part], default="memcached")
     share = account.share(largest)
     text = f"nothing stands out; the largest part is `{largest}`, {percent(share)} of the time"
-    return Verdict(text, "nothing", {"share": share})
+    return Verdict(text, _NOTHING, {"share": share})
 
 
 def _sleeps(account: Account) -> Iterator[Verdict]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from rich.console import Group, RenderableType
@@ -163,21 +163,21 @@ def _over_time(report: ProfileReport) -> Iterator[RenderableType]:
 
 
 def _period(period: Period) -> Iterator[str]:
-    counters, length_s = period.counters, period.length_s
+    counters = period.counters
     for name in ("cmd_get", "cmd_set"):
-        yield _rate(counters, name, length_s)
+        yield _rate(period, name)
     hits, misses = counters.get("get_hits", 0), counters.get("get_misses", 0)
     yield percent(hits / (hits + misses)) if hits + misses else _NOTHING
     for name in ("evictions", "conn_yields"):
-        yield _rate(counters, name, length_s)
+        yield _rate(period, name)
     yield duration(period.whole_ns) if period.whole_ns is not None else _NOTHING
     yield percent(period.queued) if period.queued is not None else _NOTHING
     yield percent(period.steal)
     yield duration(period.throttled_ns) if period.throttled_ns is not None else _NOTHING
 
 
-def _rate(counters: Mapping[str, int], name: str, length_s: float) -> str:
-    return rate(counters[name] / length_s) if name in counters and length_s > 0 else _NOTHING
+def _rate(period: Period, name: str) -> str:
+    return rate(period.rates[name]) if name in period.rates else _NOTHING
 
 
 def _slowest(report: ProfileReport) -> Iterator[RenderableType]:

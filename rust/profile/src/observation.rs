@@ -187,6 +187,7 @@ const TABLES: [Description; 8] = [
             ("process", Whole, true),
             ("counter", Text, false),
             ("growth", Whole, false),
+            ("span", Whole, true),
         ],
     },
 ];

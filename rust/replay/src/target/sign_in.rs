@@ -146,10 +146,14 @@ fn read(secret: &Secret) -> io::Result<Zeroizing<Vec<u8>>> {
     match secret {
         Secret::File(path) => file::read(path, SECRET_MAX),
         Secret::Environment(name) => {
-            let value = std::env::var_os(name).ok_or(io::ErrorKind::NotFound)?;
+            let value = std::env::var_os(name).ok_or_else(unset)?;
             Ok(Zeroizing::new(value.into_encoded_bytes()))
         }
     }
+}
+
+fn unset() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "it is not set")
 }
 
 /// Makes a `set` of any key, with user and password as its value.
