@@ -12,6 +12,7 @@ mod file;
 mod late;
 mod make;
 mod measure;
+mod mix;
 mod observer;
 mod operation;
 mod plan;

@@ -1,6 +1,7 @@
 //! A seed → values of any size: bytes of the wanted kind, or decimal numbers for counters.
 
 use crate::make::content::ValueBytes;
+use crate::mix::next;
 
 /// Bytes generated once, of which values are slices.
 const POOL: usize = 1 << 20;
@@ -68,15 +69,6 @@ pub(crate) fn append_decimal(out: &mut Vec<u8>, size: usize) {
     }
     let digit = if size <= DIGITS_MAX { b'0' } else { b'x' };
     out.resize(out.len() + size.saturating_sub(1), digit);
-}
-
-/// Advances `state` by one step of `SplitMix64` and returns the mixed value.
-fn next(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut mixed = *state;
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    mixed ^ (mixed >> 31)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! A part of a recording, the number of times it is replayed, and that of the copies of its clients.
 
+use crate::mix::{GOLDEN, mix};
+
 /// Part of a recording, and the number of times it is replayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
@@ -71,11 +73,8 @@ pub(crate) fn id_in_set(id: u64, set: u64) -> u64 {
     if set == 0 {
         return id;
     }
-    // The finalizer of SplitMix64: distinct sets give distinct masks.
-    let mut mask = set.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mask = (mask ^ (mask >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mask = (mask ^ (mask >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    id ^ mask ^ (mask >> 31)
+    // Distinct sets give distinct masks.
+    id ^ mix(set.wrapping_mul(GOLDEN))
 }
 
 #[cfg(test)]

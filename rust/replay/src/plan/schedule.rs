@@ -1,5 +1,6 @@
 //! Recorded times → intended times, by a pacing.
 
+use crate::mix;
 use crate::{Error, Result};
 
 const NS_PER_S: f64 = 1e9;
@@ -143,8 +144,7 @@ pub(crate) struct Schedule {
     chance: Chance,
 }
 
-/// A sequence of numbers that look independent, the same in every run: `SplitMix64`.
-/// <https://dl.acm.org/doi/10.1145/2714064.2660195>
+/// A sequence of numbers that look independent, the same in every run.
 #[derive(Debug)]
 struct Chance(u64);
 
@@ -152,12 +152,7 @@ impl Chance {
     /// Returns a duration of an exponential distribution with the mean 1.
     #[expect(clippy::cast_precision_loss, reason = "53 bits are kept")]
     fn exponential(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        let uniform = (mixed >> 11) as f64 / (1_u64 << 53) as f64;
+        let uniform = (mix::next(&mut self.0) >> 11) as f64 / (1_u64 << 53) as f64;
         -(1.0 - uniform).ln()
     }
 }
