@@ -8,10 +8,11 @@ use std::{
 
 use membench_bpf::{Loaded, Map};
 use membench_common::observe::{self, BUCKETS, part};
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::IntoBytes;
 
 use crate::{
     Account, BusyConnections, Connection, Result,
+    entries::entries,
     quantiles::{self, Counts},
     sums::named,
     tally::Tally,
@@ -52,18 +53,7 @@ impl Connected {
     /// Returns the connections with the most time since the last call; what they lack of `all` is that of the others.
     /// Forgets connections without requests meanwhile, so that the map does not fill with those that have ended.
     pub(crate) fn take(&mut self, all: &Account, tally: &Tally) -> Result<BusyConnections> {
-        let mut now = HashMap::new();
-        let keys = self
-            .map
-            .keys()
-            .collect::<std::result::Result<Vec<_>, _>>()?;
-        for bytes in keys {
-            let value = self.map.lookup(&bytes)?;
-            let value = value.and_then(|value| observe::Connected::read_from_bytes(&value).ok());
-            if let (Ok(key), Some(value)) = (observe::Connection::read_from_bytes(&bytes), value) {
-                now.insert(key, value);
-            }
-        }
+        let now = entries(&self.map)?;
         let before = std::mem::replace(&mut self.last, now);
         let changes = self.last.iter();
         let changes = changes.map(|(key, now)| Change::new(*key, before.get(key), now));

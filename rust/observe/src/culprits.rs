@@ -10,9 +10,9 @@ use std::{
 use membench_bpf::{Loaded, Map, cgroup_mount};
 use membench_common::observe;
 use membench_event::share;
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::IntoBytes;
 
-use crate::{Culprit, Result, tally::name};
+use crate::{Culprit, Result, entries::entries, tally::name};
 
 /// Folders of control groups that are looked at to find a name.
 const MOST_FOLDERS: usize = 20_000;
@@ -42,18 +42,7 @@ impl Culprits {
     /// Returns what was charged since the last call, the longest first. `others` is the time, ns, of waits that ended since
     /// then and were charged to nobody. Forgets tasks that were not charged meanwhile, so that the map does not fill with those that have ended.
     pub(crate) fn take(&mut self, others: u64) -> Result<Vec<Culprit>> {
-        let mut now = HashMap::new();
-        let keys = self
-            .map
-            .keys()
-            .collect::<std::result::Result<Vec<_>, _>>()?;
-        for bytes in keys {
-            let value = self.map.lookup(&bytes)?;
-            let value = value.and_then(|bytes| observe::Culprit::read_from_bytes(&bytes).ok());
-            if let (Ok(process), Some(culprit)) = (u32::read_from_bytes(&bytes), value) {
-                now.insert(process, culprit);
-            }
-        }
+        let now = entries(&self.map)?;
         let before = std::mem::replace(&mut self.last, now);
         let mut charged = Vec::new();
         let mut unchanged = Vec::new();

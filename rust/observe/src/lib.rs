@@ -10,6 +10,7 @@
 mod commands;
 mod connections;
 mod culprits;
+mod entries;
 mod error;
 mod hindsight;
 mod interval;
