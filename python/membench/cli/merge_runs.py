@@ -9,6 +9,7 @@ import typer
 
 from membench._files import created
 from membench.cli import output
+from membench.cli.checks import CheckOption
 from membench.cli.exits import CHECK_FAILED, SHORT
 from membench.cli.output import Format, FormatOption
 from membench.cli.replay import show_result
@@ -27,13 +28,7 @@ def command(
             readable=False, metavar="FILE", help="Write the result as JSON, for `compare`."
         ),
     ] = None,
-    check: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CHECK",
-            help="Exit code 99 unless `get.p99<1ms`, `hit_ratio>0.9`, …; repeatable.",
-        ),
-    ] = None,
+    check: CheckOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace existing output.")] = False,
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
 ) -> int:

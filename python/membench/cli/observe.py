@@ -320,7 +320,7 @@ def _show_last(observed: Observation, shown: Shown, kept: Hindsight, why: str) -
 
 @dataclass
 class Shown:
-    """Where intervals go, and what was missing in them.
+    """Destination of intervals, with a note of what was missing in them.
 
     Attributes:
         is_json: True to show them as lines of JSON.

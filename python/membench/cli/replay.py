@@ -15,6 +15,7 @@ import typer
 
 from membench._files import OutputFile, created
 from membench.cli import groups, output
+from membench.cli.checks import CheckOption
 from membench.cli.exits import CHECK_FAILED, INTERRUPTED, SHORT, InterruptedCommandError
 from membench.cli.output import Format, FormatOption
 from membench.cli.paths import ProfileArgument
@@ -121,13 +122,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             "--warm", help="First store the items that were there when recording started."
         ),
     ] = False,
-    check: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CHECK",
-            help="Exit code 99 unless `get.p99<1ms`, `hit_ratio>0.9`, …; repeatable.",
-        ),
-    ] = None,
+    check: CheckOption = None,
     seed: Annotated[
         int,
         typer.Option(help="Seed of the values that are stored.", rich_help_panel=groups.CONTENT),

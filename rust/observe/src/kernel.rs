@@ -120,7 +120,7 @@ impl Kernel {
     }
 
     /// Detaches the programs that follow requests, those that see arrivals first, so that no request loses its answer.
-    /// What they summed can still be read.
+    /// The sums can still be read.
     pub(crate) fn detach_requests(&mut self) {
         while self.requests.pop().is_some() {}
     }
